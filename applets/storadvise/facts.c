@@ -336,6 +336,13 @@ int read_error(struct err *e, const char *name, unsigned line, const char *what)
 	return err_make(e, ERR_FAILED, -EBADMSG, name, NULL, "line %u: %s", line, what);
 }
 
+int read_json(const char *text, const char *name, struct json **ret, struct err *e)
+{
+	if (text[strspn(text, " \t\r\n")] != '{')
+		return 0;
+	return json_parse(text, strlen(text), name, NULL, ret, e);
+}
+
 char *next_line(char **text)
 {
 	char *line = *text, *end;

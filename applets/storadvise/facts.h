@@ -215,8 +215,10 @@ void add_observation(struct facts *f, const char *text, const char *source);
 int read_live(struct facts *f, double interval_s, struct err *e);
 int measure_path(struct facts *f, const char *path, uint64_t max_bytes, double max_s,
 		 struct err *e);
-/* The next line of text, without its newline; NULL at the end. */
 int read_error(struct err *e, const char *name, unsigned line, const char *what);
+/* What prints a table often prints JSON too: *ret stays NULL when text is no JSON object. */
+int read_json(const char *text, const char *name, struct json **ret, struct err *e);
+/* The next line of text, without its newline; NULL at the end. */
 char *next_line(char **text);
 /* Fields separated by blanks; returns how many, at most max. */
 unsigned split_words(char *line, char **words, unsigned max);

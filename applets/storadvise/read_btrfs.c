@@ -180,14 +180,13 @@ int read_btrfs_df(struct facts *f, const char *place, const char *name, char *te
 	struct json *j auto_json = NULL;
 	char *line;
 	bool seen = false;
+	int r = read_json(text, name, &j, e);
 
-	if (text[strspn(text, " \n\t")] == '{') {
-		const struct json *list;
-		int r = json_parse(text, strlen(text), name, NULL, &j, e);
+	if (r)
+		return r;
+	if (j) {
+		const struct json *list = json_get(j, "filesystem-df");
 
-		if (r)
-			return r;
-		list = json_get(j, "filesystem-df");
 		for (size_t i = 0; i < json_length(list); i++) {
 			const struct json *o = json_at(list, i);
 			struct fact_space *s = space_row(f, fs->id, json_of(o, "bg-type"),
@@ -250,14 +249,13 @@ int read_stats(struct facts *f, const char *place, const char *name, char *text,
 	struct json *j auto_json = NULL;
 	char *line;
 	bool seen = false;
+	int r = read_json(text, name, &j, e);
 
-	if (text[strspn(text, " \n\t")] == '{') {
-		const struct json *list;
-		int r = json_parse(text, strlen(text), name, NULL, &j, e);
+	if (r)
+		return r;
+	if (j) {
+		const struct json *list = json_get(j, "device-stats");
 
-		if (r)
-			return r;
-		list = json_get(j, "device-stats");
 		for (size_t i = 0; i < json_length(list); i++) {
 			const struct json *o = json_at(list, i);
 			const char *device = json_of(o, "device");
@@ -303,19 +301,19 @@ int read_qgroups(struct facts *f, const char *place, const char *name, char *tex
 	struct fact_filesystem *fs = fact_filesystem(f, place);
 	struct json *j auto_json = NULL;
 	char *line;
+	int r;
 
 	facts_set_given(f, FACT_qgroups);
 	if (strstr(text, "quotas not enabled") || !text[strspn(text, " \n\t")]) {
 		fs->quota = "off";
 		return 0;
 	}
-	if (text[strspn(text, " \n\t")] == '{') {
-		const struct json *list;
-		int r = json_parse(text, strlen(text), name, NULL, &j, e);
+	r = read_json(text, name, &j, e);
+	if (r)
+		return r;
+	if (j) {
+		const struct json *list = json_get(j, "qgroup-show");
 
-		if (r)
-			return r;
-		list = json_get(j, "qgroup-show");
 		for (size_t i = 0; i < json_length(list); i++) {
 			const struct json *o = json_at(list, i);
 			struct fact_qgroup *q = fact_add(f, qgroups);

@@ -126,15 +126,14 @@ int read_iostat(struct facts *f, const char *place, const char *name, char *text
 	int columns[32];
 	unsigned width = 0, reports = 0;
 	char *line, *w[32];
+	struct json *j auto_json = NULL;
+	int error;
 
 	(void)place;
 	facts_set_given(f, FACT_io);
-	if (text[strspn(text, " \n\t")] == '{') {
-		struct json *j auto_json = NULL;
-		int r = json_parse(text, strlen(text), name, NULL, &j, e);
-
-		return r ? r : iostat_json(f, name, j, e);
-	}
+	error = read_json(text, name, &j, e);
+	if (error || j)
+		return error ? error : iostat_json(f, name, j, e);
 	for (unsigned n = 1; (line = next_line(&text)); n++) {
 		const char *source = source_line(f, name, n, line);
 		unsigned k = split_words(line, w, COUNT(w));

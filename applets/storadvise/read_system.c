@@ -74,15 +74,16 @@ int read_mounts(struct facts *f, const char *place, const char *name, char *text
 {
 	struct json *j auto_json = NULL;
 	char *line;
+	int r;
 
 	(void)place;
 	facts_set_given(f, FACT_mounts);
-	if (text[strspn(text, " \n\t")] == '{') {
-		int r = json_parse(text, strlen(text), name, NULL, &j, e);
-
-		if (!r)
-			findmnt(f, name, json_get(j, "filesystems"));
+	r = read_json(text, name, &j, e);
+	if (r)
 		return r;
+	if (j) {
+		findmnt(f, name, json_get(j, "filesystems"));
+		return 0;
 	}
 	for (unsigned n = 1; (line = next_line(&text)); n++) {
 		const char *source = source_line(f, name, n, line);
