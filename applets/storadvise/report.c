@@ -18,6 +18,12 @@ static void line(FILE *out, const char *heading, const char *text)
 		fprintf(out, "- %s: %s\n", heading, text);
 }
 
+/* To three digits, but never as 1.08e+03. */
+static void print_number(FILE *out, const char *before, double v)
+{
+	fprintf(out, fabs(v) < 100 ? "%s%.3g" : "%s%.0f", before, v);
+}
+
 static void print_finding(const struct finding *d, FILE *out)
 {
 	fprintf(out, "\n### %s: %s\n\n", d->id, d->title);
@@ -30,9 +36,11 @@ static void print_finding(const struct finding *d, FILE *out)
 	list(out, "against it", (const char *const *)d->against);
 	if (d->effect) {
 		fprintf(out, "- expected: %s", d->effect);
-		if (!isnan(d->effect_low) && !isnan(d->effect_high))
-			fprintf(out, "; %.3g to %.3g %s", d->effect_low, d->effect_high,
-				d->effect_unit ? d->effect_unit : "");
+		if (!isnan(d->effect_low) && !isnan(d->effect_high)) {
+			print_number(out, "; ", d->effect_low);
+			print_number(out, " to ", d->effect_high);
+			fprintf(out, " %s", d->effect_unit ? d->effect_unit : "");
+		}
 		fprintf(out, " (%s)\n", d->effect_source ? d->effect_source : "no source");
 	}
 	line(out, "cost or risk", d->cost);

@@ -45,7 +45,7 @@ struct writer {
 	size_t n_shapes;
 	struct shape *now;     /* the table being written */
 	unsigned long rows;    /* of it */
-	unsigned shown;	       /* titles of tables written for people */
+	unsigned shown;	       /* titles of tables written */
 	struct arena mem;      /* what lives as long as the writer */
 	struct arena row_mem;  /* cells of buffered rows */
 	VEC(struct cell *) buffered;
@@ -432,8 +432,10 @@ static void open_table(struct writer *w, struct shape *s)
 	w->rows = 0;
 	switch (w->o.format) {
 	case FORMAT_TSV:
+		if (!s->n_cols)
+			break;
 		if (several)
-			fprintf(w->out, "%s# %s\n", first ? "" : "\n", s->table->name);
+			fprintf(w->out, "%s# %s\n", w->shown++ ? "\n" : "", s->table->name);
 		if (!w->o.no_headings)
 			tsv_heading(w, s);
 		break;
@@ -482,6 +484,8 @@ static int writer_row(struct sink *sink, const struct table *t, const void *row)
 		s++;
 	if (s == w->shapes + w->n_shapes)
 		abort();
+	if (!s->n_cols) /* the user wants columns of other tables */
+		return 0;
 	errno = 0;
 	if (w->o.format == FORMAT_JSONL) {
 		json_columns(w, s, row);

@@ -212,6 +212,21 @@ cases() {
 	[[ $output == "# Storage advice"* ]]
 	[[ $output == *"## Not evaluated"* ]]
 	[[ $output == *"Undo:"* ]]
+	box 3 storadvise --btrfs-usage "$BTRFS/single-qgroup-snapshots/usage-b.txt" \
+		--btrfs-df "$BTRFS/single-qgroup-snapshots/btrfs-df.txt" --report
+	[[ $output == *"; 256 to 1085 MiB unallocated"* ]]
+}
+
+@test "columns that some tables have: the others are left out" {
+	set -- --btrfs-usage "$BTRFS/single-full/usage.txt" -o effect_low
+	box 3 storadvise "$@" --tsv
+	[ "$(grep '^# ' <<<"$output")" = $'# findings\n# gone' ]
+	run awk '/^$/ && last == "" { exit 1 } { last = $0 }' <<<"$output"
+	[ "$status" -eq 0 ]
+	box 3 storadvise "$@" --json
+	jq -e '(.findings | length > 0) and .not_evaluated == []' <<<"$output"
+	box 3 storadvise "$@" --jsonl
+	[ "$(jq -r .table <<<"$output" | uniq)" = findings ]
 }
 
 @test "a layout: findings, and a diff that patch applies; then they are gone" {
