@@ -188,7 +188,7 @@ tools() {
 			"1 of its 2 disks is missing|serial b|mosdegraded=1|--repair" mos-sysvol --wait 0
 		(sleep 1; back $h) &
 		ok "a disk that comes late is waited for, no longer than it takes" says 0 "brought up" \
-			timeout 8 mos-sysvol --wait 30
+			timeout 100 mos-sysvol --wait 300
 		wait
 		ok "all is mounted" all_mounted
 		b=$(by_serial b)
@@ -252,7 +252,7 @@ tools() {
 		unplug r2
 		(sleep 1; echo 1 >/sys/bus/pci/rescan) &
 		ok "a disk that is plugged in late is waited for, no longer than it takes" says 0 \
-			"brought up" timeout 30 mos-sysvol --wait 60
+			"brought up" timeout 100 mos-sysvol --wait 300
 		wait
 		ok "all is mounted" all_mounted
 		ok "healthy" says 0 complete mos-sysvol --status
@@ -284,7 +284,7 @@ tools() {
 		vm_cut
 	VM
 	} >"$BATS_TEST_TMPDIR/script"
-	vm_run 137 "${OPTIONS[@]}" --program btrfs --disk "$(disk r1)" --disk "$(disk r2)" \
+	vm_run 137 "${OPTIONS[@]}" --timeout 400 --program btrfs --disk "$(disk r1)" --disk "$(disk r2)" \
 		--disk "$(disk r3)" <"$BATS_TEST_TMPDIR/script"
 	tap_from_vm
 	# The half that was mirrored onto is lost too: another takes its place.
