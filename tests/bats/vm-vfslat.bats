@@ -138,7 +138,7 @@ near() {
 			measure timer /dev/nullb0 4096 40 direct
 			measure tick /dev/dm-0 4096 40 direct
 			[ \$backend = kprobe ] && continue
-			measure cache /mnt/t/big 16777216 1 timed
+			measure cache /mnt/t/big 16777216 4 timed
 			echo 3 >/proc/sys/vm/drop_caches
 			measure squash /mnt/squash/file 1048576 4 timed
 			echo \$\$ >/sys/fs/cgroup/slow/cgroup.procs
