@@ -222,6 +222,8 @@ check: deps ## all tests, as TAP; a tier: check-plain, -loop, -vm, -gates
 	$(Q)$(RUN_TESTS) $(TIERS)
 check-plain check-loop check-vm check-gates: check-%: all $(UNIT_TESTS)
 	$(Q)$(RUN_TESTS) $*
+check-asan: deps ## plain and loop tests under AddressSanitizer and UBSan (20 minutes)
+	$(Q)JOBS=1 GATE_TIERS="plain loop" tests/gates.sh asan
 CRASH_SEEDS ?= 1 2 3
 CRASH_POINTS ?= 0
 check-crash: all ## mos-sysvol's power cut at thousands of points (hours; CRASH_SEEDS="1 2 3" CRASH_POINTS=100)
@@ -308,7 +310,7 @@ help: ## this list
 	@awk -F':.*## ' '/^[a-z -]+:.*## /{ printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 FORCE:
-.PHONY: all man install uninstall check check-plain check-loop check-vm check-gates check-crash lint lint-deep \
+.PHONY: all man install uninstall check check-plain check-loop check-vm check-gates check-asan check-crash lint lint-deep \
 	tidy cppcheck coverage fuzz fuzz-replay run-fuzzers bench demo initramfs deb tarball sbom deps clean help FORCE
 .DELETE_ON_ERROR:
 -include $(OBJECTS:.o=.d) $(TEST_OBJECTS:.o=.d) $(SKELETONS:.skel.h=.d)

@@ -5,7 +5,8 @@
 #
 # Prints `ok GATE: WHAT` or `not ok GATE: WHAT` a line, what was found and the seconds behind "# ",
 # without numbers: tests/run.sh gives those. A plain test file is run again under asan unless its
-# header "# gates:" names others; `JOBS` of them run side by side (default: the processors). Valgrind
+# header "# gates:" names others; `JOBS` of them run side by side (default: the processors), and
+# GATE_TIERS="plain loop" has those of the loop tier too, for which JOBS is to be 1. Valgrind
 # has only those that name it, what parses text from anywhere, for it is slow (gpt alone: minutes of
 # small processes), and Debian 12's does not know openat2(), without which no recorded machine can be
 # read.
@@ -13,6 +14,7 @@ set -uo pipefail
 
 cd "$(dirname "$0")/.." || exit
 : "${JOBS:=$(nproc)}"
+: "${GATE_TIERS:=plain}"
 out=$(mktemp -d)
 chmod 711 "$out" # a test may drop root's rights
 trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$out"' EXIT
@@ -75,12 +77,11 @@ file_under() { # GATE FILE
 }
 
 files_under() { # GATE
-	local file gates
+	local file gates tier
 	for file in tests/bats/*.bats; do
 		gates=$(header gates "$file")
-		case $(header tier "$file") in
-		plain | '') gates=${gates:-asan} ;;
-		esac
+		tier=$(header tier "$file")
+		case " $GATE_TIERS " in *" ${tier:-plain} "*) gates=${gates:-asan} ;; esac
 		case " $gates " in *" $1 "*) echo "$file" ;; esac
 	done | xargs -r -P "$JOBS" -n 1 "$0" --file "$1" || failed=1
 }

@@ -18,8 +18,8 @@
  *                                     the primary not yet.)
  *   final names on one disk, on the other provisional names around members of the same
  *   filesystem                        everything is durable: renames the rest;
- *   a damaged primary table, a good backup (or the reverse) with our names
- *                                     the cut tore the table's write: writes the copies alike;
+ *   a damaged primary table, a good backup (or the reverse) with our names, final or around a
+ *   record of the other half          the cut tore the table's write: writes the copies alike;
  *   final names                       complete: assembles and mounts;
  *   provisional names and a record of the other half, which is not there
  *                                     complete, and the other half may be committed and have been
@@ -109,7 +109,7 @@ struct survey {
 	struct mos_set *sets;
 	size_t n_sets;
 	const char **swaps; /* devices in use as swap */
-	const char **torn;  /* disks of ours whose primary table a cut of power tore */
+	const char **torn;  /* disks that hold storage of ours and whose primary table is damaged */
 };
 
 enum action {
@@ -166,7 +166,8 @@ int plan_start(struct world *w, const struct config *c, const struct survey *s,
 void plan_mount(struct world *w, const struct config *c, const struct survey *s,
 		const struct storage *st, struct plan *p);
 
-/* peer.c: what a half of a mirror says of the other. peer_read: false: nothing is recorded. */
+/* peer.c: what a half of a mirror says of the other. peer_read: false: nothing is recorded.
+ * peer_read_at: for a partition that the kernel does not show, of the disk, to end_bytes of it. */
 struct peer_record {
 	const char *peer; /* the other half's disk, in words */
 	uint64_t epoch;	  /* how often the two were mirrored: each --repair counts */
@@ -175,6 +176,8 @@ struct peer_record {
 };
 const char *peer_describe(const struct disk *d, struct arena *a);
 bool peer_read(struct world *w, const struct partition *bios, struct peer_record *ret);
+bool peer_read_at(struct world *w, const char *device, uint64_t end_bytes, const char *uuid,
+		  struct peer_record *ret);
 const char *peer_epoch(struct arena *a, uint64_t epoch); /* --epoch's value */
 extern const struct operation record_peer_op;
 

@@ -50,13 +50,14 @@ static int read_record(int fd, uint64_t end_bytes, char buf[static RECORD_BYTES 
 	return 0;
 }
 
-bool peer_read(struct world *w, const struct partition *bios, struct peer_record *ret)
+bool peer_read_at(struct world *w, const char *device, uint64_t end_bytes, const char *uuid,
+		  struct peer_record *ret)
 {
-	auto_close int fd = bios ? root_open(&w->root, bios->path, O_RDONLY | O_NONBLOCK) : -1;
+	auto_close int fd = root_open(&w->root, device, O_RDONLY | O_NONBLOCK);
 	char buf[RECORD_BYTES + 1], *line;
 
 	*ret = (struct peer_record){ 0 };
-	if (fd < 0 || bios->size_bytes < RECORD_BYTES || read_record(fd, bios->size_bytes, buf) ||
+	if (fd < 0 || end_bytes < RECORD_BYTES || read_record(fd, end_bytes, buf) ||
 	    !starts_with(buf, magic))
 		return false;
 	line = buf + strlen(magic);
@@ -69,11 +70,17 @@ bool peer_read(struct world *w, const struct partition *bios, struct peer_record
 	}
 	ret->alone = starts_with(line, alone_line);
 	line = strstr(line, table_line);
-	if (line && bios->part_uuid) {
+	if (line && uuid) {
 		line += strlen(table_line);
-		ret->is_stale = strcmp(arena_strn(w->mem, line, strcspn(line, "\n")), bios->part_uuid);
+		ret->is_stale = strcmp(arena_strn(w->mem, line, strcspn(line, "\n")), uuid);
 	}
 	return true;
+}
+
+bool peer_read(struct world *w, const struct partition *bios, struct peer_record *ret)
+{
+	*ret = (struct peer_record){ 0 };
+	return bios && peer_read_at(w, bios->path, bios->size_bytes, bios->part_uuid, ret);
 }
 
 const char *peer_epoch(struct arena *a, uint64_t epoch)

@@ -150,6 +150,8 @@ static void look_at_table(struct world *w, struct survey *s, const struct disk *
 	struct gpt g;
 	struct mos_disk *m = known(s, d);
 	size_t provisional = 0, committed = 0;
+	struct peer_record record = { 0 };
+	bool is_half = false;
 	struct err e = { 0 };
 	enum part part;
 	bool is_new;
@@ -158,15 +160,22 @@ static void look_at_table(struct world *w, struct survey *s, const struct disk *
 		return;
 	for (size_t i = 0; i < g.n; i++)
 		if (part_name(g.partitions[i].name, &part, &is_new)) {
+			const struct gpt_partition *p = &g.partitions[i];
+
 			provisional += is_new;
 			committed += !is_new && part == PART_DATA;
+			if (part == PART_BIOS && peer_read_at(w, d->path, p->start_bytes + p->size_bytes,
+							      p->uuid, &record))
+				is_half = !record.is_stale;
 		}
 	if (m) {
 		m->damaged = g.state == GPT_PRIMARY_BAD || g.state == GPT_BACKUP_BAD;
-	} else if (g.n && provisional == g.n && g.state == GPT_PRIMARY_BAD) {
-		s->mos[s->n_mos++] = (struct mos_disk){ .disk = d, .provisional = true };
-	} else if (committed && g.state == GPT_PRIMARY_BAD) {
+	} else if (g.state != GPT_PRIMARY_BAD) {
+		return;
+	} else if (committed || (provisional == g.n && is_half)) {
 		strlist_add(w->mem, &s->torn, d->path);
+	} else if (g.n && provisional == g.n) {
+		s->mos[s->n_mos++] = (struct mos_disk){ .disk = d, .provisional = true };
 	}
 }
 

@@ -317,6 +317,22 @@ halved() {
 	complete
 }
 
+@test "half of a mirror with provisional names and a damaged table: mended from the backup, then refused" {
+	halved
+	box mos-sysvol --record-peer --device "${PART}1" --peer "serial GONE" --epoch 1
+	before=$(image_hash)
+	loop_no_partitions "$LOOP"
+	head -c 512 /dev/zero | dd of="$LOOP" bs=512 seek=1 conv=notrunc,fsync status=none
+	damaged=$(image_hash)
+	[ "$damaged" != "$before" ]
+	run --separate-stderr "$STORBOX" mos-sysvol --disk "$LOOP" --size 1 --swap 1 --wait 0 --target "$T" --dry-run
+	[[ $stderr == *"$LOOP"*"writes it whole"* ]]
+	[ "$(image_hash)" = "$damaged" ]
+	box 1 mos-sysvol --disk "$LOOP" --size 1 --swap 1 --wait 0 --target "$T"
+	[[ $stderr == *"$LOOP"*"missing"*"serial GONE"* ]]
+	[ "$(image_hash)" = "$before" ]
+}
+
 @test "a provisional name beside any other partition is not ours to redo" {
 	printf 'label: gpt\nsize=10M, name=mosdata.new\nsize=10M, name=mine\n' | sfdisk -q "$LOOP"
 	loop_partitions "$LOOP"

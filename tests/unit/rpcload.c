@@ -163,5 +163,11 @@ int main(int argc, char **argv)
 		qsort(times.items, times.n, sizeof *times.items, ascending);
 	printf("%zu\t%zu\t%" PRIu64 "\t%" PRIu64 "\t%zu\t%.1f\t%.2f\t%.2f\t%.2f\n", n, times.n, errors,
 	       crossed, lost, (double)times.n / seconds, quantile(.5), quantile(.99), quantile(1));
+	for (size_t i = 0; i < n; i++) {
+		close(peers[i].fd);
+		free(peers[i].in);
+	}
+	free(peers);
+	free(polls);
 	return errors || crossed || lost;
 }
