@@ -231,7 +231,7 @@ wrap() { # NAME SCRIPT: a program of that name first in PATH, which itself sees 
 	partition 20M
 	sign ext4 "$PART"
 	mkdir "$BATS_TEST_TMPDIR/mnt"
-	mount "$PART" "$BATS_TEST_TMPDIR/mnt"
+	mount -o ro "$PART" "$BATS_TEST_TMPDIR/mnt" # ext4 writes by itself
 	refused 1 "is mounted at $BATS_TEST_TMPDIR/mnt" mkvolfs --device "$PART" --fstype swap --force
 	umount "$BATS_TEST_TMPDIR/mnt"
 	box mkvolfs --device "$PART" --fstype swap --force
