@@ -324,6 +324,10 @@ int read_qgroups(struct facts *f, const char *place, const char *name, char *tex
 			q->referenced_bytes = number_of(o, "referenced");
 			q->exclusive_bytes = number_of(o, "exclusive");
 			q->source = arena_printf(f->mem, "%s: %s", name, q->qgroup ? q->qgroup : "");
+			if (q->referenced_bytes != U64_NONE && q->exclusive_bytes != U64_NONE)
+				q->source = arena_printf(f->mem, "%s referenced=%" PRIu64
+								 ", exclusive=%" PRIu64, q->source,
+							 q->referenced_bytes, q->exclusive_bytes);
 			fs->quota = "qgroup";
 		}
 	}

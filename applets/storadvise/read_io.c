@@ -92,6 +92,18 @@ static struct io_sample *io_row(struct io_samples *s, const char *device, unsign
 	return r;
 }
 
+/* "r/s 0.5, w/s 12": those that the report had. */
+static const char *numbers(struct arena *a, const struct io_sample *r)
+{
+	const char *text = "";
+
+	for (size_t c = 0; c < COUNT(io_columns); c++)
+		if (!isnan(r->v[c]))
+			text = arena_printf(a, "%s%s%s %.15g", text, *text ? ", " : "",
+					    io_columns[c].text, r->v[c]);
+	return text;
+}
+
 static int iostat_json(struct facts *f, const char *name, const struct json *j, struct err *e)
 {
 	const struct json *statistics =
@@ -113,7 +125,8 @@ static int iostat_json(struct facts *f, const char *name, const struct json *j, 
 			r = io_row(&s, arena_str(f->mem, device), (unsigned)i);
 			for (size_t c = 0; c < COUNT(io_columns); c++)
 				json_as_double(json_get(d, io_columns[c].json), &r->v[c]);
-			r->source = arena_printf(f->mem, "%s: report %zu, %s", name, i + 1, device);
+			r->source = arena_printf(f->mem, "%s: report %zu, %s: %s", name, i + 1, device,
+						 numbers(f->mem, r));
 		}
 	}
 	medians(f, &s, (unsigned)json_length(statistics));

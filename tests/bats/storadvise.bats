@@ -243,6 +243,11 @@ cases() {
 	box 0 storadvise --disko disko.nix --only BTRFS-OPTION-FAILS --json
 }
 
+@test "evidence from JSON has the numbers, as a line of text has" {
+	box 3 storadvise --iostat "$BTRFS/iostat/iostat-x.json" --observe 'slow builds in /home/me/src' --json
+	jq -e '.findings[0].evidence[] | select(test("report 2, vda: r/s 0, w/s 0.*%util 0"))' <<<"$output"
+}
+
 @test "observations are recognised: workload, path, time" {
 	"$STORBOX" storadvise collect --observe 'postgres commits take 400 ms in /var/lib/postgresql' >"$BATS_TEST_TMPDIR/s.tar"
 	run tar -xOf "$BATS_TEST_TMPDIR/s.tar" storadvise/observations.tsv
