@@ -244,7 +244,7 @@ cases() {
 }
 
 @test "evidence from JSON has the numbers, as a line of text has" {
-	box 3 storadvise --iostat "$BTRFS/iostat/iostat-x.json" --observe 'slow builds in /home/me/src' --json
+	box 3 storadvise --iostat "$BTRFS/iostat/iostat-x.json" --observe 'slow builds in /srv/src' --json
 	jq -e '.findings[0].evidence[] | select(test("report 2, vda: r/s 0, w/s 0.*%util 0"))' <<<"$output"
 }
 
