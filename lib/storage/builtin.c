@@ -41,23 +41,39 @@ static void load_charsets(struct world *w, const char *type)
 		module_load(w, modules[i], NULL);
 }
 
+/* Its exit status; 8 (e2fsck(8)): it could not open the filesystem, and has changed nothing. */
+static int run_e2fsck(struct world *w, const char *const *argv)
+{
+	struct run_result res = { 0 };
+	struct err e = { 0 };
+
+	run_program(argv, &(struct run_options){ .stop = w->stop, .timeout_s = 3600 }, w->mem, &res, &e);
+	return res.status;
+}
+
 /*
- * ext4 looks at the checksums of its group descriptors before it replays the journal
- * (fs/ext4/super.c, ext4_check_descriptors), so a cut that tore such a block on its way from the
- * journal to its place keeps it from being mounted. e2fsck -p replays the journal first, as any
- * boot does that checks its filesystems.
+ * ext4 looks at the checksums of its superblock and of its group descriptors before it replays the
+ * journal (fs/ext4/super.c, ext4_check_descriptors), so a cut that tore such a block on its way to its
+ * place keeps it from being mounted. e2fsck -p replays the journal first, as any boot does that checks
+ * its filesystems; where the superblock is the torn one it has to be told which copy to begin with,
+ * and that is where mke2fs puts the first, for blocks of 4 KiB and of 1 KiB.
  */
 static bool repair_ext4(struct world *w, const char *type, const char *device, int code)
 {
-	struct err e = { 0 };
+	static const char *const copies[][2] = { { "32768", "4096" }, { "8193", "1024" } };
+	int status;
 
 	if (!streq(type, "ext4") || (code != -EUCLEAN && code != -EBADMSG) ||
 	    !run_find("e2fsck", w->mem))
 		return false;
 	world_warn(w, "%s: cannot be mounted: e2fsck -p replays its journal", device);
 	/* Status 1 is success with something repaired; the mount tells. */
-	run_program((const char *const[]){ "e2fsck", "-p", device, NULL },
-		    &(struct run_options){ .stop = w->stop, .timeout_s = 3600 }, w->mem, NULL, &e);
+	status = run_e2fsck(w, (const char *const[]){ "e2fsck", "-p", device, NULL });
+	if (status == 8)
+		world_warn(w, "%s: its superblock is torn: e2fsck -p begins with a copy of it", device);
+	for (size_t i = 0; i < COUNT(copies) && status == 8; i++)
+		status = run_e2fsck(w, (const char *const[]){ "e2fsck", "-p", "-b", copies[i][0], "-B",
+							      copies[i][1], device, NULL });
 	return true;
 }
 

@@ -392,26 +392,42 @@ halved() {
 	[ "$(cat "$T/var/cache/etc/file")" = kept ]
 }
 
-@test "a cut that tore the group descriptors of MOSBOOT: mended by e2fsck from the journal" {
+# boot_torn OFFSET : on disk, as a cut leaves it, MOSBOOT with its journal to be replayed and two bytes that
+# are of another write than the checksum beside them.
+boot_torn() {
 	local start
-	need_program e2fsck
-	sysvol
 	echo kept >"$T/boot/file"
 	sync -f "$T/boot"
-	# What the disk has at a cut here: the journal is to be replayed.
 	start=$(($(cat "/sys/class/block/${PART#/dev/}3/start") / 2048))
 	dd if="$IMAGE" of="$BATS_TEST_TMPDIR/cut" bs=1M skip=$start count=1024 conv=sparse status=none
 	unmount_all
-	# A counter of the first one is of another write than its checksum.
-	printf '\125\252' | dd of="$BATS_TEST_TMPDIR/cut" bs=1 seek=$((4096 + 12)) conv=notrunc status=none
+	printf '\125\252' | dd of="$BATS_TEST_TMPDIR/cut" bs=1 seek="$1" conv=notrunc status=none
 	blkdiscard -f "${PART}3"
 	dd if="$BATS_TEST_TMPDIR/cut" of="${PART}3" bs=64k conv=sparse,notrunc,fsync status=none
+}
+
+@test "a cut that tore the group descriptors of MOSBOOT: mended by e2fsck from the journal" {
+	need_program e2fsck
+	sysvol
+	boot_torn $((4096 + 12)) # a counter of the first one
 	mkdir "$BATS_TEST_TMPDIR/wrap"
 	ln -s "$(type -P false)" "$BATS_TEST_TMPDIR/wrap/e2fsck"
 	PATH=$BATS_TEST_TMPDIR/wrap:$PATH box 1 mos-sysvol --disk "$LOOP" --wait 0 --target "$T"
 	[[ $stderr == *"$T/boot: "*"the filesystem is damaged"* ]]
 	sysvol
 	[[ $stderr == *"e2fsck -p replays its journal"* ]]
+	complete
+	[ "$(cat "$T/boot/file")" = kept ]
+}
+
+@test "a cut that tore the superblock of MOSBOOT: mended by e2fsck from its copy, and the journal" {
+	need_program e2fsck
+	sysvol
+	boot_torn $((1024 + 0x30)) # s_wtime
+	run mount -t ext4 "${PART}3" "$T/boot"
+	[ "$status" -ne 0 ]
+	sysvol
+	[[ $stderr == *"its superblock is torn"* ]]
 	complete
 	[ "$(cat "$T/boot/file")" = kept ]
 }
