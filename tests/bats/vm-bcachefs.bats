@@ -49,9 +49,9 @@ of_theirs() { # COLUMN : of $device, as if it were of $theirs_s seconds, not $ou
 		done
 		sync
 		sleep 2
-		bcachefs-iostat -y -x --tsv 20 1 >/tmp/ours &
-		iostat -y -x -d vda vdb vdc 20 1 >/tmp/theirs &
-		sleep 1
+		bcachefs-iostat -y -x --tsv 40 1 >/tmp/ours &
+		iostat -y -x -d vda vdb vdc 40 1 >/tmp/theirs &
+		sleep 3
 		# 16 MiB buffered, 8 MiB direct, 8 MiB by fio; what lz4 cannot shrink.
 		dd if=/dev/urandom of=/mnt/a bs=1M count=16 conv=fsync 2>&1 | tail -n 1 >&2
 		dd if=/dev/urandom of=/mnt/b bs=1M count=8 oflag=direct conv=fsync 2>&1 | tail -n 1 >&2
@@ -96,8 +96,8 @@ of_theirs() { # COLUMN : of $device, as if it were of $theirs_s seconds, not $ou
 		ours_s=$(cell "device=$device scope=device" interval_s)
 		theirs_s=$(awk -v n="$(cell "device=$device scope=device" block_write_bytes)" -v rate="${f[8]}" \
 			'BEGIN { print n / (rate * 1024) }')
-		near "$ours_s" 20 20
-		near "$theirs_s" 20 20
+		near "$ours_s" 40 20
+		near "$theirs_s" 40 20
 		near "$(of_theirs reads_per_s)" "${f[1]}" 1 0.1
 		near "$(of_theirs writes_per_s)" "${f[7]}" 1 0.1
 		near "$(($(cell "device=$device scope=device" read_await_ns) / 1000))" \
