@@ -380,9 +380,9 @@ started() { # until a scrub is seen
 	same_usage
 }
 
-# A balance that takes long: many chunks, and a pause before each commit is not to be had, so the
-# test looks at it while it is at work.
-@test "balance: running is seen by both tools, a second is refused by name, cancel ends it" {
+# A balance that takes long, as $CHILD: many chunks, and a pause before each commit is not to be had, so
+# the tests look at it while it is at work.
+long_balance() {
 	loop_new 4G
 	make_btrfs "$LOOP"
 	mounted "$LOOP"
@@ -392,6 +392,10 @@ started() { # until a scrub is seen
 	for i in $(seq 200); do
 		"$OPS" balance_status "$MNT" -n -o state | grep -q running && break
 	done
+}
+
+@test "balance: running is seen by both tools, a second is refused by name, cancel ends it" {
+	long_balance
 	op balance_status "$MNT"
 	progs=$(btrfs balance status "$MNT" || true)
 	[ "$(cell state)" = running ]
@@ -409,15 +413,7 @@ started() { # until a scrub is seen
 }
 
 @test "balance: SIGTERM cancels it in order, and a paused one is called so" {
-	loop_new 4G
-	make_btrfs "$LOOP"
-	mounted "$LOOP"
-	dd if=/dev/zero of="$MNT/fill" bs=1M count=2000 conv=fsync status=none
-	"$OPS" balance_start "$MNT" >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
-	CHILD=$!
-	for i in $(seq 200); do
-		"$OPS" balance_status "$MNT" -n -o state | grep -q running && break
-	done
+	long_balance
 	kill -TERM "$CHILD"
 	child_fails
 	grep -q "cancelled" "$BATS_TEST_TMPDIR/out"

@@ -67,7 +67,8 @@ empty_hash() {
 }
 
 # ext4 and btrfs go on writing by themselves for seconds after the first mount, longer on a busy machine.
-# Frozen, they keep to what is on the disk; who writes through them waits.
+# Frozen, they keep to what is on the disk; who writes through them waits. (Not so an access time: the
+# kernel leaves it as it is.)
 freeze() {
 	fsfreeze --freeze "$T/boot"
 	fsfreeze --freeze "$T/var/cache/system"
